@@ -52,7 +52,7 @@ def kernels(size: Size, backend: Backend) -> Part:
 
 
 def products_alone(size: Size, backend: Backend) -> Part:
-    """The matrix products and activations of ``kernels``, in the order of the arrays there."""
+    """The matrix products of ``kernels``, in the order of the arrays there."""
     import numpy as np
 
     from grucli.nn.input_projection import STEPS_AT_ONCE
@@ -66,9 +66,8 @@ def products_alone(size: Size, backend: Backend) -> Part:
     (_, w), W_hc = model.layers(packed), model.output(packed).W_hc
     h, a, scratch = (np.ones(shape, "f4") for shape in ((T, B, H), (3, T, B, H), (2, B, H)))
     c, dW, dW_hc = (np.ones((n, m), "f4") for n, m in ((T * B, V), (H, H), (H, V)))
-    sum_two = w.W_h[:2].bind_activated(scratch, "sigmoid")
-    sum_one = w.W_h[2].bind_activated(scratch[0], "tanh")
-    multiply_n = w.W_h.T[2].bind(scratch[0])
+    multiply_zr = w.W_h[:2].bind(scratch)
+    multiply_n, multiply_n_T = w.W_h[2].bind(scratch[0]), w.W_h.T[2].bind(scratch[0])
     add_z, add_r = (W_T.bind_add(scratch[1], scratch[0]) for W_T in w.W_h.T[:2])
     rows, a_rows = h.reshape(T * B, H), a.reshape(3, T * B, H)
     from_gates = np.ones((3, STEPS_AT_ONCE * B, H), "f4")
@@ -76,11 +75,11 @@ def products_alone(size: Size, backend: Backend) -> Part:
 
     def run() -> None:
         for _ in range(L):
-            for t, h_t in enumerate(h):
-                sum_two(h_t, a[:2, t])
-                sum_one(h_t, a[2, t])
             for h_t in h:
+                multiply_zr(h_t)
                 multiply_n(h_t)
+            for h_t in h:
+                multiply_n_T(h_t)
                 add_z(h_t)
                 add_r(h_t)
             for a_g in a_rows:

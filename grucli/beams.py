@@ -62,7 +62,7 @@ class _Kept(NamedTuple):
 def search(samples: Samples) -> list[Beam]:
     """The ``samples.count`` likeliest texts found, best first; nothing is drawn at random."""
     K, never, known, ended = samples.count, samples.sampler.never, samples.vocabulary, list[Beam]()
-    stops = [known.find(known.points(stop), "skip") for stop in samples.stops]
+    stops = [known.find(known.points(known.form(stop)), "skip") for stop in samples.stops]
     stops.sort(key=len, reverse=True)  # of those that end at once, the longest counts
     stops = [stop for stop in stops if stop.min() >= 0]  # the model can write them
     if K * samples.length > HELD:

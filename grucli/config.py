@@ -256,6 +256,8 @@ class Settings(_Section):
 
 # settings that no longer exist, with the values that had no effect, as older files have them
 FORMER = {"model.locked": False, "optim.name": "adam", "optim.ema": 0.0, "optim.muon": False}
+# what runs had that began before these settings
+BEFORE = {"data.newlines": "keep", "optim.recurrent_lr": 1.0, "optim.input_lr": 1.0}
 Values = dict[str, Any]  # settings by dotted key, such as {"train.batch": 64}
 
 

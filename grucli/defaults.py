@@ -27,30 +27,30 @@ LENGTHS: tuple[tuple[float, int, Values], ...] = (
 WIDTH = 256  # units of a single layer that takes the default learning rate
 NARROWEST = 64  # units below which the learning rate does not rise any more
 
-# Units of one layer, and how many characters WIDTH units must be able to read in the same time.
+# Units of one layer, and how many characters WIDTH units must be able to read in the same time for
+# one layer, and for two layers of two thirds of the units.
 WIDTHS = (
-    (64, 0.0),
-    (128, 0.4e6),
-    (192, 2e6),
-    (WIDTH, 4.5e6),
-    (384, 18e6),
-    (512, 74e6),
-    (768, 300e6),
-    (1024, 1200e6),
+    (64, 0.0, math.inf),
+    (128, 0.4e6, math.inf),
+    (192, 2e6, math.inf),
+    (WIDTH, 4.5e6, math.inf),
+    (384, 18e6, 50e6),
+    (512, 74e6, 74e6),
+    (768, 300e6, 250e6),
+    (1024, 1200e6, 1200e6),
 )
 WIDEST = 512  # units of a network whose time of training is not known
 
 # L layers have 2 / (L + 1) of the units of one layer, and take about the same time. Two layers
-# learn more if so many characters are there to train on, if one layer could read them so often, and
-# if WIDTH units could read so many characters.
-LONG, OFTEN, DEEP = 2e6, 5.5, 50e6
+# learn more if so many characters are there to train on, and if one layer could read them so often.
+LONG, OFTEN = 2e6, 5.5
 
 # Minimum strain, dropout, weight dropout. The strain is the number of weights times the number of
 # characters to read, divided by the square of the length of the text: how many weights there are
 # for a character of the text, times how often it is read.
 RATES = (
     (0.0, 0.0, 0.0),
-    (1.2, 0.1, 0.0),
+    (2.0, 0.1, 0.0),
     (3.0, 0.2, 0.1),
     (10.0, 0.3, 0.1),
     (20.0, 0.4, 0.2),
@@ -144,12 +144,14 @@ def _network(
     units, layers = model.hidden, model.layers  # units of the user are in one layer, or in theirs
     if "model.hidden" not in given:
         widths = [row for row in WIDTHS if row[0] <= (min(widest, WIDEST) if known else widest)]
-        times = {H: time * (slowness(H) if known else 1) for H, _ in widths}
-        units = max(H for H, least in widths if times[H] >= least)
+        times = {H: time * (slowness(H) if known else 1) for H, *_ in widths}
+        units, deep = (
+            max((row[0] for row in widths if times[row[0]] >= row[least]), default=0)
+            for least in (1, 2)
+        )
         epochs = (known or min(time / slowness(units), most)) / own.chars
-        deep = own.chars >= LONG and epochs >= OFTEN and times[units] >= DEEP
-        if deep and "model.layers" not in given:
-            layers = 2
+        if deep and own.chars >= LONG and epochs >= OFTEN and "model.layers" not in given:
+            layers, units = 2, deep
         units = 16 * max(1, round(units / 8 / (layers + 1)))
     read = known or min(time / slowness(units, layers), most)  # characters, with these layers
     strain = _weights(layers, units, own.symbols) * read / own.chars**2

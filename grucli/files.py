@@ -162,6 +162,7 @@ def append_line(path: Path, line: str) -> None:
         try:
             if file.write(data) < len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())  # a later checkpoint must not outlive the line in a power cut
         except OSError as error:
             with contextlib.suppress(OSError):
                 file.truncate(before)
@@ -204,8 +205,10 @@ class Lock:
             return False
         try:
             return not os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
+        except OSError:  # may pass, and what is written next meets it, too
+            return False
 
     def is_free(self) -> bool:
         """Whether certainly no process has the lock."""

@@ -150,7 +150,13 @@ class LanguageModel:
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
         """The text of ids (N,); bytes that are not UTF-8 become U+FFFD."""
-        return self.vocabulary.decode(np.asarray(ids, np.intp)).decode(errors="replace")
+        self._check(ids := np.asarray(ids, np.intp))
+        return self.vocabulary.decode(ids).decode(errors="replace")
+
+    def _check(self, ids: Ids) -> None:
+        """Refuse ids (N,) of which one is of no symbol, as those of another model may be."""
+        if len(ids) and not 0 <= int(np.min(ids)) <= int(np.max(ids)) < len(self.vocabulary):
+            raise ArgumentError("ids", f"must be from 0 to {len(self.vocabulary) - 1:,}")
 
     @checked
     def read(
@@ -251,7 +257,7 @@ class LanguageModel:
         They are compared by the log probability of the text and of what ended it, so that short
         ones are favoured. The arguments and errors are those of ``stream``.
         """
-        return search(self.samples(count, length, **options))
+        return search(replace(self, compiled=False).samples(count, length, **options))
 
     # ---- scoring
 
@@ -269,7 +275,7 @@ class LanguageModel:
         if isinstance(text, str | bytes):
             points, ids = self._reader.read(text, unknown)
         else:
-            ids = np.asarray(text, np.intp)
+            self._check(ids := np.asarray(text, np.intp))
             points = self.vocabulary.symbols[ids]
         log_probs = self._reader.log_probs(self.model, ids, np.zeros(len(ids), np.intp))
         scored = (ids >= 0) | (unknown == "floor")
@@ -444,6 +450,7 @@ def _ids_and_charge(
         found = lm.vocabulary.find(lm.vocabulary.points(as_read(text, lm.data)), unknown)
         ids, new = found[found >= 0], int((found < 0).sum())
     else:
+        lm._check(text)
         ids, new = text, 0
     charged = new if unknown == "floor" else 0
     if len(ids) < least and not charged:

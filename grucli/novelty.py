@@ -23,7 +23,7 @@ from grucli.data.vocabulary import as_read
 from grucli.data.windows import chunks
 from grucli.errors import ArgumentError, RunError
 from grucli.nn.params import Bools, Ids, Indices
-from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_side
+from grucli.sampling import HELD, MANY_SAMPLES, Sample, Samples, side_by_side
 
 # Symbols in a row that a sample of running text may have in common with a text. Of passages of
 # 1,000 held-out symbols, 98 % have no more in common with a training text of 1 MB.
@@ -176,8 +176,7 @@ class ChosenSamples(Samples):
     known: Known | None  # what new samples do not copy; None if all are new
     distinct: bool
 
-    def pieces(self) -> Iterator[Piece]:
-        return self.as_pieces()
+    pieces = Samples.as_pieces
 
     def __iter__(self) -> Iterator[Sample]:
         tally, seen, last = self.tally, set[str | bytes](), 0

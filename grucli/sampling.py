@@ -416,10 +416,10 @@ class Samples:
         samples: int = 1,
         first: int = 0,
         threads: int = 1,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] | None = None,
     ) -> Bursts:
         """Compute samples, from the number ``first``, as one batch; no stop text ends them."""
-        start = self.start(stop)
+        start = self._begun if stop is None else self.start(stop)
         numbers = range(first, first + samples)  # each determines a random stream
         streams = [np.random.default_rng([self.seed, number]) for number in numbers]
         if self.condition and self.condition.exact:
@@ -450,6 +450,7 @@ class Samples:
             if tried >= MOST_TRIES:
                 break
             N = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
+            N = min(N, MOST_TRIES - tried)
             drawn = (streams[number].random((N, self.length)) for number in waiting)
             tries = [_Drawn(numbers) for of_stream in drawn for numbers in of_stream]
             bursts = self._together(tries, start, choose_threads(len(tries), self.model))
@@ -470,6 +471,10 @@ class Samples:
             for array, values in zip(made, of_sample, strict=True):
                 array[: len(values), number] = values
         return made
+
+    @cached_property
+    def _begun(self) -> tuple[Array, Array]:
+        return self.start()  # a long prompt is read once for all groups
 
     def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""

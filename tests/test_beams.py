@@ -1,6 +1,7 @@
 """Beams against the enumeration of all texts, and against a plain search."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_bytes_are_found_too() -> None:
     found = lm.beams(400, 3)
     assert len(found) == 1 + 3 + 9 + 27
     assert {type(one.symbols) for one in found} == {bytes}
+
+
+def test_a_stop_text_may_begin_like_the_mark_of_utf_8() -> None:
+    for stop in ("\ufeff", "\ufeffa"):
+        found = make("ab\ufeff").beams(3**4, 4, stop=stop)
+        assert {one.text.count(stop) for one in found} == {0}
+        assert any("\ufeffb" in one.text for one in found) == (stop != "\ufeff")
+
+
+def test_nothing_is_compiled_for_beams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grucli.compilation.select", lambda *_: pytest.fail("it compiles"))
+    assert len(replace(make(), compiled=True).beams(3, 2)) == 3
 
 
 def test_nothing_to_add_is_one_beam() -> None:

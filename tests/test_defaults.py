@@ -103,7 +103,8 @@ def test_a_long_text_that_is_read_often_gets_two_layers() -> None:
     long = 4_400_000
     assert [network(long, minutes) for minutes in (3, 15, 60)] == [(1, 384), (2, 336), (2, 512)]
     assert [network(10**7, minutes) for minutes in (15, 60)] == [(1, 512), (2, 512)]
-    assert network(10**6, 15) == (1, 512)
+    assert [network(8 * 10**6, minutes) for minutes in (20, 30)] == [(2, 336), (2, 512)]
+    assert network(10**6, 15) == network(10**6, 30) == (1, 512)
     assert network(long, 15, model__layers=1) == (1, 512)
     assert network(long, 15, model__layers=2) == (1, 336)  # two, as given
     assert network(long, 15, train__most_epochs=5.0) == (1, 512)

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import CheckpointError
-from grucli.files import Lock, LockError, NotAFileError, open_file, read_json, read_small, sha256
+from grucli.files import (
+    Lock,
+    LockError,
+    NotAFileError,
+    append_line,
+    open_file,
+    read_json,
+    read_small,
+    sha256,
+)
 from grucli.run import checkpoint as checkpoints
 from grucli.run.records import read_info, read_pointer
 from tests.conftest import refused_locks
@@ -62,6 +71,14 @@ def test_a_lock_that_the_system_refuses_is_neither_taken_nor_free(
         assert not Lock(Path("lock")).is_free()
     assert Lock(Path("lock")).is_free()
     assert Lock(Path("lock")).acquire()
+
+
+def test_a_line_is_on_the_disk_before_what_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = list[int]()
+    monkeypatch.setattr("os.fsync", lambda file: flushed.append(os.fstat(file).st_size))
+    append_line(Path("lines"), "one\n")
+    append_line(Path("lines"), "two\n")
+    assert flushed == [4, 8]
 
 
 @posix

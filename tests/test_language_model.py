@@ -213,6 +213,14 @@ def test_arguments_out_of_range_are_refused_at_once(
         make().samples(0)
 
 
+@pytest.mark.parametrize("ids", [[8, 0, 1], [0, 8], [-1, 0]])
+def test_ids_of_another_vocabulary_are_refused(ids: list[int]) -> None:
+    lm = make()
+    for ask in (lm.score, lm.evaluate, lm.adapt, lm.decode):
+        with pytest.raises(ArgumentError, match="ids must be from 0 to 7"):
+            ask(np.array(ids))
+
+
 def test_unknown_characters_of_a_prompt() -> None:
     with pytest.raises(UnknownCharacterError, match="'x'"):
         make().stream(prompt="ax")

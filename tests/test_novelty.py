@@ -51,6 +51,18 @@ def test_candidates_are_all_places_of_the_wanted_keys(text: str, wanted: set[str
 # ---- which samples are kept
 
 
+def test_a_prompt_is_read_once_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_prompt, prompts = sampling.read_prompt, list[str]()
+
+    def counted(model: Any, prompt: Any, *more: Any) -> Any:
+        prompts.append("".join(LETTERS[i] for i in prompt))
+        return read_prompt(model, prompt, *more)
+
+    monkeypatch.setattr(sampling, "read_prompt", counted)
+    assert len(texts_of(make(), 400, 4, prompt="abc", distinct=True)) == 400
+    assert prompts == ["abc"]
+
+
 def kept(
     made: Iterable[str], is_new: Callable[[str], bool], *, distinct: bool
 ) -> Iterator[tuple[int, str]]:

@@ -24,6 +24,7 @@ WORDS = {
     "directory DIR": "The directory of the runs.",
     "corpus CORPUS": "Text files, .gz files or directories, read as one text; - reads standard "
     "input.",
+    "sources CORPUS": "Text files, .gz files or directories, read as one text.",
     "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",

@@ -54,13 +54,13 @@ def sample(
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     opened = Run.open(run)
-    many = count * length >= FEW and beam is None
-    lm = opened.lm if many else replace(opened.lm, compiled=False)
+    lm = replace(opened.lm, compiled=False) if count * length < FEW or beam else opened.lm
     known = _known(opened, not_in or [], prompt_file, new=new)
     _check_beam(options, count, beam, compared=known is not None)
     read = read_prompt(lm, prompt, prompt_file, unknown)
     texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
     samples = lm.samples(beam or count, length, not_in=known, **texts, **options)
+    _check_size(samples, as_json=as_json)
     beams = search(samples) if beam else []
     try:
         if as_json:
@@ -71,6 +71,14 @@ def sample(
         if not as_json:
             _say_how(samples, beams, options["seed"])
         _say_tally(samples.tally, new=known is not None, distinct=options["distinct"])
+
+
+def _check_size(samples: Samples, *, as_json: bool) -> None:
+    if as_json and samples.count * max(1, samples.length) > MOST_AS_JSON:
+        raise UsageError(
+            "--json keeps all samples in memory, so --count (or --beam) times --length must be at "
+            f"most {MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
+        )
 
 
 def _known(
@@ -138,11 +146,6 @@ def _say_how(samples: Samples, beams: Sequence[Beam], seed: int | None) -> None:
 
 def _write_json(samples: Samples, beams: Sequence[Beam], *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
-    if samples.count * max(1, samples.length) > MOST_AS_JSON:
-        raise UsageError(
-            "--json keeps all samples in memory, so --count times --length must be at most "
-            f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
-        )
     prompt, rows = samples.prompt_data.decode(errors="replace"), list[dict[str, Any]]()
     if beams:
         rows = [_figures(one) | {"log_prob": one.log_prob, "ended": one.ended} for one in beams]

@@ -26,7 +26,7 @@ LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 def sweep(
     ranges: Path | None = None,
-    corpus: list[str] | None = None,
+    sources: list[str] | None = None,
     own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
@@ -56,7 +56,7 @@ def sweep(
             "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
         )
     base = {"model.cell": own_cell} if own_cell else {}
-    worker = make_worker(corpus or [], ranges, {}, name, runs_dir, storage, command_line, base)
+    worker = make_worker(sources or [], ranges, {}, name, runs_dir, storage, command_line, base)
     _sweep(worker, own_cell, storage)
 
 

@@ -17,7 +17,7 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import RUNS
 from grucli.run.records import IMPORTED
 from grucli.run.run import Run
-from grucli.run.writer import new_path, write_run
+from grucli.run.writer import new_paths, write_run
 
 DESCRIBED = ("vocabulary", "counts", "meta")  # what a header has of a model
 ZIP = b"PK\x03\x04"  # the first bytes of what torch.save writes
@@ -58,12 +58,10 @@ def import_model(
     except Exception as error:  # json, zipfile, numpy and pydantic have their own errors
         reason = checkpoints.reason(error)
         raise CheckpointError(f"{file}: cannot be imported: {reason}") from None
-    path = new_path(runs_dir or RUNS, name or file.stem)
     text, level = checkpoint.text_id, checkpoint.settings.data.level
     corpus = {"chars": text.chars if text.is_known else None, "level": level}
     info = {"status": IMPORTED, "corpus": corpus, **checkpoint.facts, "imported": origin}
-    write_run(path, checkpoint, info)
-    return Run(path)
+    return Run(write_run(new_paths(runs_dir or RUNS, name or file.stem), checkpoint, info))
 
 
 def _read(path: Path, vocabulary: Path | None) -> Checkpoint:

@@ -15,10 +15,6 @@ def sigmoid_(a: Array) -> None:
     a += HALF
 
 
-def tanh_(a: Array) -> None:
-    np.tanh(a, out=a)
-
-
 def log_softmax(c: Array) -> Array:
     """Log probabilities (N, V), in nats, of logits ``c`` (N, V)."""
     shifted: Array = c - c.max(axis=-1, keepdims=True)

@@ -39,25 +39,23 @@ def select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
+def sum_rows(dW_x: Array, ids: Ids, da: Array) -> None:
     """Write to ``dW_x[:, v]`` the sum of the rows of ``da`` where ``ids`` are v.
 
-    The rows are sorted by id into ``scratch`` (T B, H), for a few ids at a time. The rows of one id
-    are summed by a product with ones, which is faster than ``np.add.reduceat`` and than a product
-    with one-hot columns.
+    The rows are sorted by id, for a few ids at a time. The rows of one id are summed by a product
+    with ones, which is faster than ``np.add.reduceat`` and than a product with one-hot columns.
     """
     order = np.argsort(ids, kind="stable")
     counts, ones = np.bincount(ids), np.ones(len(ids), da.dtype)
     ends, present = counts.cumsum(), np.flatnonzero(counts).tolist()
     spans = [(v, int(ends[v] - counts[v]), int(ends[v])) for v in present]  # of each id in order
-    few_rows = -(-SORTED_AT_ONCE // scratch.shape[1])
+    few_rows = -(-SORTED_AT_ONCE // da.shape[-1])
     groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // few_rows)]
     dW_x[:] = 0.0
     for dW_xg, da_g in zip(dW_x, da, strict=True):
         for few in groups:
             lo, hi = few[0][1], few[-1][2]
-            rows = scratch[: hi - lo]
-            np.take(as_rows(da_g), order[lo:hi], axis=0, out=rows, mode="clip")
+            rows = np.take(as_rows(da_g), order[lo:hi], axis=0)
             for v, start, end in few:
                 np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])
 
@@ -65,12 +63,9 @@ def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
 def project_backward(
     W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array, sum_: Callable[..., None] = sum_rows
 ) -> None:
-    """Compute the gradients of ``W_x``, ``b`` and a dense ``x``; for ids, ``dx`` is scratch memory.
-
-    ``da`` is the gradient of the projection, (G, T, B, H).
-    """
+    """Compute the gradients of ``W_x``, ``b`` and a dense ``x``, from ``da`` (G, T, B, H)."""
     if x.ndim == 2:
-        sum_(dw.W_x, x.ravel(), da, as_rows(dx))
+        sum_(dw.W_x, x.ravel(), da)
         np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
         return
     np.sum(da, axis=(1, 2), out=dw.b)

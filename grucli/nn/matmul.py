@@ -16,17 +16,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from grucli.nn import calls
 from grucli.nn.calls import Calls
-from grucli.nn.functional import sigmoid_, tanh_
 from grucli.nn.params import Array
-
-Activation = Literal["sigmoid", "tanh"]
-ACTIVATIONS: dict[Activation, Callable[[Array], object]] = {"sigmoid": sigmoid_, "tanh": tanh_}
 
 NARROWEST = 16  # columns of the narrowest block, which fill a register of AVX-512
 WIDE = 64  # columns from which a wider block is not faster
@@ -81,19 +77,6 @@ class Matrix(ABC):
             np.add(out, scratch, out=out)
 
         return add
-
-    def bind_activated(
-        self, scratch: Array, activation: Activation
-    ) -> Callable[[Array, Array], object]:
-        """A function of x and a that replaces a, like ``scratch``, by activation(a + x W)."""
-        multiply, activate_ = self.bind(scratch), ACTIVATIONS[activation]
-
-        def replace(x: Array, a: Array) -> None:
-            multiply(x)
-            a += scratch
-            activate_(a)
-
-        return replace
 
     def calls(self, x: Array, out: Array) -> Calls:
         """Calls that write x[t] W to ``out`` (G, B, N), for x (T, B, K) or (G, T, B, K)."""

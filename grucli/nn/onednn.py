@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from grucli.nn import calls
-from grucli.nn.matmul import Activation
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -40,7 +39,6 @@ IN_ORDER = 1  # dnnl_stream_flags_t
 OF_CALLER = 1  # dnnl_scratchpad_mode_t: dnnl_scratchpad_mode_user
 WEIGHTS_DESC, SCRATCH_DESC = 131, 136  # dnnl_query_t: dnnl_query_weights_md, ..._scratchpad_md
 ALLOCATE = -1  # DNNL_MEMORY_ALLOCATE
-ELTWISE: dict[Activation, int] = {"tanh": 0x21, "sigmoid": 0x29}  # dnnl_alg_kind_t
 
 Call = Callable[[], int]  # executes a primitive; its result is the status, 0 for success
 
@@ -222,39 +220,29 @@ def row(function: Any, *more: int, growth: int = 0) -> list[int]:
     return calls.row(function.func, *values, growth=(*[0] * (len(values) - 1), growth))
 
 
-def matmul(
-    src: Handle,
-    weights: ctypes.c_void_p,
-    dst: Handle,
-    activation: Activation | None = None,
-    *,
-    add: bool = False,
-) -> Handle:
-    """Describe dst = activation(src weights), or dst = activation(dst + src weights)."""
+def matmul(src: Handle, weights: ctypes.c_void_p, dst: Handle, *, add: bool = False) -> Handle:
+    """Describe dst = src weights, or dst += src weights."""
     create, engine = load().c.dnnl_matmul_primitive_desc_create, load().engine
     factors = src.value, weights, None, dst.value
-    attributes = _attributes(activation, add=add)
+    attributes = _attributes(add=add)
     return Handle("primitive_desc", create, engine, *factors, attributes.value)
 
 
 def reorder(before: ctypes.c_void_p, after: ctypes.c_void_p) -> Handle:
     """Describe a copy to another layout or precision."""
     create, engine = load().c.dnnl_reorder_primitive_desc_create, load().engine
-    attributes = _attributes(None, add=False)
+    attributes = _attributes()
     return Handle("primitive_desc", create, before, engine, after, engine, attributes.value)
 
 
-def _attributes(activation: Activation | None, *, add: bool) -> Handle:
+def _attributes(*, add: bool = False) -> Handle:
     c = load().c
     attributes = Handle("primitive_attr", c.dnnl_primitive_attr_create)
     operations = Handle("post_ops", c.dnnl_post_ops_create)
-    one, zero = ctypes.c_float(1.0), ctypes.c_float(0.0)
     if add:
-        check(c.dnnl_post_ops_append_sum(operations.value, one, ctypes.c_int32(0), 0))
+        once = ctypes.c_float(1.0), ctypes.c_int32(0), 0
+        check(c.dnnl_post_ops_append_sum(operations.value, *once))
     check(c.dnnl_primitive_attr_set_scratchpad_mode(attributes.value, OF_CALLER))
-    if activation is not None:
-        kind = ELTWISE[activation]
-        check(c.dnnl_post_ops_append_eltwise(operations.value, kind, zero, zero))
     check(c.dnnl_primitive_attr_set_post_ops(attributes.value, operations.value))
     return attributes
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from grucli.nn import calls, onednn
 from grucli.nn.calls import Calls
-from grucli.nn.matmul import Activation, Matrix
+from grucli.nn.matmul import Matrix
 from grucli.nn.onednn import Handle, Memory, Precision, Primitive, address, check, description
 from grucli.nn.params import Array
 
@@ -95,17 +95,6 @@ class OneDNNMatrix(Matrix):
     def bind_add(self, out: Array, scratch: Array) -> Callable[[Array], object]:
         return self.bind(out, add=True)
 
-    def bind_activated(
-        self, scratch: Array, activation: Activation
-    ) -> Callable[[Array, Array], object]:
-        """One pass; ``scratch`` tells whose product this is."""
-        product = self._product(address(scratch), scratch.shape[-2], activation, add=True)
-
-        def replace(x: Array, a: Array, kept: object = (self, scratch)) -> None:
-            product(x, addresses(a))
-
-        return replace
-
     def calls(self, x: Array, out: Array) -> Calls:
         *_, rows, K = x.shape
         assert K == self.K
@@ -135,16 +124,14 @@ class OneDNNMatrix(Matrix):
         assert (len(gradient), out.shape) == (R, (K, N))
         _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
 
-    def _product(
-        self, owner: int, rows: int, activation: Activation | None = None, *, add: bool = False
-    ) -> "Product":
+    def _product(self, owner: int, rows: int, *, add: bool = False) -> "Product":
         """The product of an owner: the address of memory, or a thread."""
-        key = owner, rows, activation, add
+        key = owner, rows, add
         product = self._products.get(key)
         if product is None:
             if len(self._products) >= KEPT:
                 self._products.clear()
-            product = Product(self.form, self._memories, rows, activation, add=add)
+            product = Product(self.form, self._memories, rows, add=add)
             self._products[key] = product
         return product
 
@@ -152,18 +139,10 @@ class OneDNNMatrix(Matrix):
 class Product:
     """The products of x with matrices, which must be kept; they belong to one thread at a time."""
 
-    def __init__(
-        self,
-        form: Layout,
-        matrices: Sequence[Memory],
-        rows: int,
-        activation: Activation | None,
-        *,
-        add: bool,
-    ) -> None:
+    def __init__(self, form: Layout, matrices: Sequence[Memory], rows: int, *, add: bool) -> None:
         self.x = Factor((rows, form.K), (form.K, 1), form.precision)
         self.set_x = self.x.set
-        primitive = _product_of_rows(form, rows, activation, add)
+        primitive = _product_of_rows(form, rows, add)
         result = _plain(rows, form.N)  # not in the cache alone: another thread may replace it there
         outs = [Memory(result.value) for _ in matrices]
         self.calls = [
@@ -262,12 +241,10 @@ def _plain(rows: int, columns: int, precision: Precision = "float32") -> Handle:
 
 
 @cache
-def _product_of_rows(
-    form: Layout, rows: int, activation: Activation | None, add: bool
-) -> Primitive:
+def _product_of_rows(form: Layout, rows: int, add: bool) -> Primitive:
     x = _plain(rows, form.K, form.precision)
     out = _plain(rows, form.N)
-    return Primitive(onednn.matmul(x, form.value, out, activation, add=add))
+    return Primitive(onednn.matmul(x, form.value, out, add=add))
 
 
 @cache

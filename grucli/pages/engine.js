@@ -225,7 +225,7 @@ const engine = (() => {
     return new Float32Array(bytes.length / 4).map((_, i) => view.getFloat32(4 * i, true));
   }
 
-  /** The parameters by name: each an array of its matrices or vectors for each gate. */
+  /** The parameters by name: for each gate a matrix or vector. */
   function parameters(shapes, flat) {
     const named = {};
     let at = 0;
@@ -323,7 +323,7 @@ const engine = (() => {
       return { logProbs: this.next(state), state };
     }
 
-    /** The symbols of a text: bytes, or code points with the line ends of the training text. */
+    /** The symbols of a text, with the line ends of the training text. */
     symbolsOf(text) {
       if (this.spec.level === "byte") return Array.from(new TextEncoder().encode(this.separated(text)));
       const read = this.separated(this.spec.unify ? text.replace(/\r\n?/g, "\n") : text);
@@ -341,7 +341,7 @@ const engine = (() => {
       return whole.filter((part) => part).map((part) => `${part}\x1e`).join("") + rest;
     }
 
-    /** The ids of a text; characters that the model does not know are its unknown one, or null. */
+    /** The ids of a text; unknown characters are the model's unknown one, or null. */
     encode(text) {
       const { unknown } = this.spec;
       return this.symbolsOf(text).map((symbol) => this.idOf.has(symbol) ? this.idOf.get(symbol) : unknown);
@@ -351,7 +351,7 @@ const engine = (() => {
     decode(ids) {
       const symbols = ids.flatMap((id) => this.shownFor(this.spec.symbols[id]));
       if (this.spec.level === "byte") return new TextDecoder().decode(Uint8Array.from(symbols));
-      return symbols.map((symbol) => String.fromCodePoint(symbol < 0 ? 0xfffd : symbol)).join("");
+      return symbols.map((symbol) => String.fromCodePoint(symbol)).join("");
     }
 
     /** A symbol, or the symbols that are shown between documents. */
@@ -361,7 +361,7 @@ const engine = (() => {
       return level === "byte" ? [...new TextEncoder().encode(between)] : Array.from(between, (c) => c.codePointAt(0));
     }
 
-    /** The log probability of each symbol of a text, in nats, as grucli.load(RUN).score gives it. */
+    /** The log probability of each symbol of a text, in nats. */
     logProbs(text) {
       const ids = this.encode(text);
       if (ids.includes(null)) throw new RangeError("the model does not know a character of the text");
@@ -374,7 +374,7 @@ const engine = (() => {
       });
     }
 
-    /** The gradient of the loss of a symbol, with respect to the top layer's state before it. */
+    /** The gradient of a symbol's loss at the top layer's state before it. */
     lossGradient(state, target) {
       const y = this.next(state).map(Math.exp);
       y[target] -= 1;
@@ -478,7 +478,7 @@ const engine = (() => {
     return allowed[0];
   }
 
-  return { Model, CELLS, choose, half, randomNumbers };
+  return { Model, CELLS, choose, half, randomNumbers, squared };
 })();
 
 if (typeof module !== "undefined") module.exports = engine;

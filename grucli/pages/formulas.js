@@ -45,7 +45,7 @@ const formulas = (() => {
   }
   const inline = (line) => make("math", {}, ...parts(line));
 
-  /** Formulas below each other, aligned at their signs; each is a line, or a line and what notes it. */
+  /** Formulas below each other, aligned at their signs. */
   function block(lines) {
     const rows = lines.map((line) => {
       const [formula, ...note] = Array.isArray(line) ? line : [line];

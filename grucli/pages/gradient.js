@@ -34,7 +34,7 @@ const gradient = (() => {
     const job = begin("gradient");
     const read = reading.read;
     const from = model.lossGradient(read.states[i], read.ids[i]);
-    const start = Math.sqrt(Object.values(from).reduce((sum, part) => sum + part.reduce((a, b) => a + b * b, 0), 0));
+    const start = Math.sqrt(engine.squared(from));
     const steps = [];
     for (let t = i; t > Math.max(0, i - FARTHEST); t--) {
       const state = read.states[t][model.L - 1];
@@ -76,7 +76,7 @@ const gradient = (() => {
       ...(spec.cell === "lstm" ? [element("p", { class: "aside" }, formulas.inline("dc′"), " comes from the step after.")] : []), ...lines);
   }
 
-  /** How far the gradient reaches, and which routes carry it: bars by steps back. */
+  /** The reach of the gradient, by routes. */
   function chart(found, start) {
     const names = routeNames();
     // as wide as its place, so that its text has the size of text

@@ -15,7 +15,7 @@ const MEANING = {
 };
 if (spec.recorded) for (const name of Object.keys(MEANING)) if (!name.startsWith("h")) delete MEANING[name];
 if (spec.cell === "lstm") MEANING.u = "tanh(c)";
-if (spec.cell === "gru-after") MEANING.u = "input of the reset gate";
+if (spec.cell === "gru-after") MEANING.u = "what the reset gate multiplies";
 
 const BELOW_ZERO = ["h", "n", "g", "u", "c"]; // quantities that are not gates between 0 and 1
 
@@ -38,7 +38,7 @@ const inside = (() => {
     }
     if (read.ids.length) strip.resume(Math.min(read.ids.length - 1, 20));
   }
-  /** Only what varies in this text can be followed; the first view begins with the first of these. */
+  /** Only what varies in this text can be followed. */
   function offer(first) {
     const text = characters();
     for (const option of $("feature").options) {
@@ -51,7 +51,7 @@ const inside = (() => {
     if (first) $("feature").value = possible.includes("position in line") ? "position in line" : possible[0] || "";
     else if (!possible.includes($("feature").value)) $("feature").value = "";
   }
-  const characters = () => reading.read.symbols.map((symbol) => String.fromCodePoint(symbol < 0 ? 0xfffd : symbol));
+  const characters = () => reading.read.symbols.map((symbol) => String.fromCodePoint(symbol));
 
   function colour(found = "") {
     const read = reading.read;
@@ -84,7 +84,7 @@ const inside = (() => {
       table(["", "value", ""], rows));
   }
 
-  /** The units whose value follows a feature of the text most closely, by correlation. */
+  /** The units that follow a feature, by correlation. */
   function followers(feature) {
     const read = reading.read;
     const wanted = features.FEATURES[feature](characters());
@@ -106,7 +106,6 @@ const inside = (() => {
     const next = others.slice(0, 3).map(([k, other]) => `${k} (${other.toFixed(2)})`).join(", ");
     return colour(`Of the ${plural(model.H, "unit")} of this layer, unit ${best} follows the feature “${feature}” best (correlation ${r.toFixed(2)})${next ? `, then ${next}` : ""}. `);
   }
-  /** A person chooses a unit or a value: it follows nothing that was asked for. */
   function byHand() {
     $("feature").value = "";
     colour();
@@ -123,7 +122,8 @@ const inside = (() => {
     for (const id of ["quantity", "unit"]) $(id).addEventListener("input", byHand);
     $("unit").addEventListener("change", () => colour(followed));
     for (const id of ["layer", "feature"]) $(id).addEventListener("input", find);
-    $("inside-lead").textContent = `What the model has read is kept in ${plural(model.H, "number")}${model.L > 1 ? " in each layer" : ""}, one for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`;
+    const parts = model.cell.state.length;
+    $("inside-lead").textContent = `What the model has read is kept in ${plural(parts * model.H, "number")}${model.L > 1 ? " in each layer" : ""}, ${["one", "two"][parts - 1] || parts} for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`;
     if (!EQUATIONS[spec.cell]) $("equations").closest("details").remove();
     else {
       $("equations").replaceChildren(formulas.block(EQUATIONS[spec.cell]), element("p", { class: "aside" }, formulas.inline("h⁻"),

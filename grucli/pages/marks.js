@@ -29,8 +29,10 @@ const marks = (() => {
     const shorter = Math.min(text.length, now.length);
     let head = 0;
     while (head < shorter && text[head] === now[head]) head++;
+    if (/[\ud800-\udbff]/.test(text[head - 1])) head--; // no half of a character
     let tail = 0;
     while (tail < shorter - head && text[text.length - 1 - tail] === now[now.length - 1 - tail]) tail++;
+    if (/[\udc00-\udfff]/.test(text[text.length - tail])) tail--;
     const [end, shift] = [text.length - tail, now.length - text.length];
     const kept = parts.flatMap(([from, to]) => [
       [from, Math.min(to, head)], [Math.max(from, end) + shift, to + shift]]);

@@ -2,7 +2,7 @@
 
 const NEAR = 1e-9; // largest difference that counts as equal
 
-/** Compare the page with NumPy: the largest differences of a log probability and of the routes. */
+/** Compare the page with NumPy. */
 async function prove() {
   const { ids, log_probs: expected } = spec.proof;
   const { norms, shares } = spec.recorded ? { norms: [], shares: [] } : spec.proof;

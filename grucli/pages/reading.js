@@ -22,8 +22,8 @@ const reading = (() => {
   }
 
   function take(another) {
-    text = another;
-    for (const box of boxes) if (box.value !== text) box.value = text;
+    text = fromBox(another);
+    for (const box of boxes) if (box.value !== another) box.value = another;
     show();
   }
 

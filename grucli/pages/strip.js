@@ -44,7 +44,7 @@ class Strip {
       if (i === this.at) span.classList.add("chosen");
     });
   }
-  /** The character of the next line, or of the one before, that is nearest to the chosen one. */
+  /** The character of the next line, or of the one before, below or above the chosen one. */
   onLine(direction) {
     const here = this.spans[this.at];
     if (!here) return 0;
@@ -75,7 +75,7 @@ class Strip {
     this.reveal();
     this.onChoose(i);
   }
-  /** Scroll the text, and not the page, to the chosen character; most of what is seen is before it. */
+  /** Scroll the text, and not the page, to the chosen character. */
   reveal() {
     const span = this.spans[this.at];
     if (!span) return;
@@ -83,7 +83,7 @@ class Strip {
     const inside = span.offsetTop >= scrollTop && span.offsetTop + span.offsetHeight <= scrollTop + clientHeight;
     if (!inside) this.pre.scrollTop = span.offsetTop - 0.7 * clientHeight;
   }
-  /** Choose what a person has chosen in another view, or else a character to begin with. */
+  /** Choose what was chosen in another view, or else a character to begin with. */
   resume(first) {
     const wanted = reading.at === null ? (this.at < 0 ? first : this.at) : reading.at;
     if (wanted === this.at) this.reveal();

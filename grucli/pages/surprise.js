@@ -5,7 +5,10 @@ const surprise = (() => {
   let strip = null;
 
   function show(read) {
-    if (!strip.show(read)) return strip.resume(0);
+    if (!strip.show(read)) {
+      strip.resume(0);
+      return;
+    }
     strip.colour(read.bits.map((bits) => bits / FULL));
     const total = read.bits.reduce((a, b) => a + b, 0);
     $("read-totals").textContent = read.ids.length
@@ -14,7 +17,6 @@ const surprise = (() => {
       : `There is nothing to read.${leftOut(read.unknown)}`;
     if (read.ids.length) strip.resume(hardest(read.bits));
     else $("read-detail").replaceChildren();
-    return undefined;
   }
   const hardest = (bits) => bits.indexOf(Math.max(...bits));
 

@@ -3,7 +3,7 @@
 const spec = JSON.parse(document.getElementById("model").textContent);
 let model = null; // set when the page starts
 
-const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 30: "end of a document", 32: "space", 0xa0: "no-break space", 0xfe0f: "emoji selector", 0xfffd: "another character" };
+const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 30: spec.separators && "end of a document", 32: "space", 0xa0: "no-break space", 0xfe0f: "emoji selector", 0xfffd: "another character" };
 /** Whether a code point shows nothing of itself, or changes the direction of others. */
 const hidden = (point) => point < 32 || (point >= 0x7f && point < 0xa0) || point === 0xad || point === 0x61c
   || (point >= 0x200b && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
@@ -26,7 +26,12 @@ function named(symbol) {
 
 const NOUN = spec.level === "byte" ? "byte" : "character";
 
-/** The ids of a text, without what the model does not know, and the characters left out. */
+// a box has \n for every line end of the training text
+const times = (symbol) => spec.counts[spec.symbols.indexOf(symbol)] || 0;
+const LINE_END = 2 * times(13) <= times(10) ? "\n" : 2 * times(10) < times(13) ? "\r" : "\r\n";
+const fromBox = (text) => text.replaceAll("\n", LINE_END);
+
+/** The ids of a text, and the characters that the model does not know. */
 function known(text) {
   const ids = model.encode(text);
   const symbols = model.symbolsOf(text);

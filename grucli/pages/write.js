@@ -14,9 +14,9 @@ const writing = (() => {
 
   /** Read the text in the box; what was read before is not read again. */
   async function read(text, job) {
-    const grown = past && (spec.separators ? text === past.text : text.startsWith(past.text));
+    const grown = past && text && (spec.separators ? text === past.text : text.startsWith(past.text));
     const begun = grown ? past : { text: "", base: "", made: [], length: 0, ...model.begin() };
-    const { ids } = known(text.slice(begun.text.length));
+    const { ids } = known(fromBox(text.slice(begun.text.length)));
     let { state, logProbs } = begun;
     if (!text && spec.start !== null) {
       state = model.step(spec.start, state); // a text without a beginning begins a line
@@ -125,7 +125,7 @@ const writing = (() => {
 
   /** Say what the model will not read, before it writes. */
   function changed() {
-    const { unknown } = known($("draft").value);
+    const { unknown } = known(fromBox($("draft").value));
     $("write-notice").textContent = unknown.length === 0 ? ""
       : `The model never saw ${some(unknown)}: it reads the text without ${unknown.length > 1 ? "them" : "it"}.`;
   }

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import DECAY, RATE, best_rates
-from grucli.files import sha256
 from grucli.language_model import Adapted
 from grucli.run.checkpoint import Progress
 from grucli.run.records import ADAPTED
@@ -47,9 +46,9 @@ def check_new(path: Path) -> None:
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json."""
     checkpoint = run.checkpoint.with_weights(adapted.lm.model, Progress())
-    origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
+    origin = {"path": str(run.path.resolve()), "sha256": run.sha256, **facts}
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
-    write_run(path, checkpoint, {"status": ADAPTED, **kept_facts(run), "adapted": origin})
+    write_run([path], checkpoint, {"status": ADAPTED, **kept_facts(run), "adapted": origin})
 
 
 def kept_facts(run: Run) -> dict[str, Any]:

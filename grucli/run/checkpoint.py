@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings, flatten, in_our_words, without_former
+from grucli.config import BEFORE, Settings, flatten, in_our_words, without_former
 from grucli.data.corpus import Corpus, TextId
 from grucli.data.documents import end_of
 from grucli.data.vocabulary import Vocabulary
@@ -61,6 +61,8 @@ class Progress:
     lr: FiniteFloat = 0.0  # of the last update
     grad_norm: FiniteFloat = 0.0  # of the last gradient, before clipping
     train_loss: FiniteFloat = 0.0  # mean training loss in the last row with it
+    rows_loss_sum: FiniteFloat = 0.0  # of the losses in the rows since the last evaluation, in nats
+    rows_chars: Count = 0  # characters in ``rows_loss_sum``
     logit_scale: Annotated[FiniteFloat, Field(gt=0)] = 1.0  # fitted at the last evaluation
     due: bool = False  # a row, evaluation or sample of this step has still to be made after a stop
     skipped: Count = 0  # steps skipped because their loss or gradient was not finite
@@ -83,9 +85,22 @@ class Progress:
         """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
         return self.evaluated_loss if self.of_evaluation else None
 
+    @property
+    def loss_since_evaluation(self) -> float:
+        """Mean training loss in all rows since the last evaluation."""
+        return self.rows_loss_sum / self.rows_chars if self.rows_chars else self.train_loss
+
+    def note_row(self) -> None:
+        """Begin a new mean of the training loss, for the next row."""
+        self.train_loss = self.loss_sum / self.chars
+        self.rows_loss_sum += self.loss_sum
+        self.rows_chars += self.chars
+        self.loss_sum, self.chars = 0.0, 0
+
     def note_evaluation(self, loss: float) -> bool:
         """Record the loss of an evaluation at this step; return whether it is the best so far."""
         self.evaluated_step, self.evaluated_loss = self.step, loss
+        self.rows_loss_sum, self.rows_chars = 0.0, 0
         if self.best_loss is not None and loss >= self.best_loss:
             self.evaluations_since_best += 1
             return False
@@ -327,11 +342,10 @@ class _Reader:
         meta = self.meta()
         for section, values in meta["settings"].items():
             meta["settings"][section] = without_former(values, f"{section}.")
-        # a run that began before these settings has kept all line ends, and has had one rate
-        meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
-        optim = {"recurrent_lr": 1.0, "input_lr": 1.0} | meta["settings"].get("optim", {})
-        muon = optim.pop("muon", False)
-        meta["settings"]["optim"] = optim
+        for key, value in BEFORE.items():
+            section, _, name = key.partition(".")
+            meta["settings"].setdefault(section, {}).setdefault(name, value)
+        muon = meta["settings"]["optim"].pop("muon", False)
         self._check_known(meta)
         self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))

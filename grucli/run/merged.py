@@ -16,7 +16,6 @@ from grucli.arguments import FilePath, PathLike, checked
 from grucli.calibration import logit_scale
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import evaluate
-from grucli.files import sha256
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.run.adapted import kept_facts
@@ -24,7 +23,7 @@ from grucli.run.checkpoint import Progress
 from grucli.run.names import RUNS
 from grucli.run.records import MERGED
 from grucli.run.run import Run
-from grucli.run.writer import new_path, write_run
+from grucli.run.writer import new_paths, write_run
 from grucli.threads import available_cores
 
 
@@ -45,23 +44,26 @@ def merge(*paths: PathLike, name: str | None = None, runs_dir: FilePath | None =
     runs = [Run.open(path) for path in paths]
     _check(runs)
     first = runs[0].checkpoint
-    model, progress = _fitted(mean_of([run.lm.model for run in runs]), runs[0])
+    with_text = next((run for run in runs if _validation_text(run) is not None), runs[0])
+    model, progress = _fitted(mean_of([run.lm.model for run in runs]), with_text)
     size = first.settings.model.model_copy(update={"hidden": model.H})
     settings = first.settings.model_copy(update={"model": size})
     checkpoint = replace(first.with_weights(model, progress), settings=settings)
-    path = new_path(runs_dir or RUNS, name or "merged")
-    merged = [{"path": str(run.path.resolve()), "sha256": sha256(run.file)} for run in runs]
-    info = {**kept_facts(runs[0]), "status": MERGED, **checkpoint.facts, "merged": merged}
-    write_run(path, checkpoint, info)
-    return Run(path)
+    merged = [{"path": str(run.path.resolve()), "sha256": run.sha256} for run in runs]
+    info = {**kept_facts(with_text), "status": MERGED, **checkpoint.facts, "merged": merged}
+    return Run(write_run(new_paths(runs_dir or RUNS, name or "merged"), checkpoint, info))
 
 
-def _fitted(model: Model, first: Run) -> tuple[Model, Progress]:
-    """The model with scaled logits, and its loss, if the validation text is still there."""
-    val: Ids = np.empty(0, np.uint8)
+def _validation_text(run: Run) -> Ids | None:
     with suppress(CheckpointError, CorpusError):
-        val = first.part("val")
-    if len(val) < 2:
+        return run.part("val")
+    return None
+
+
+def _fitted(model: Model, run: Run) -> tuple[Model, Progress]:
+    """The model with scaled logits, and its loss, if the validation text is still there."""
+    val = _validation_text(run)
+    if val is None or len(val) < 2:
         return model, Progress()
     model = model.scaled(logit_scale(model, val))
     loss = evaluate(model, val, available_cores()).loss

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Literal
@@ -15,7 +16,17 @@ import numpy.typing as npt
 
 from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
-from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten, read_file, resolve
+from grucli.config import (
+    BEFORE,
+    HELD_OUT,
+    INFLUENCES,
+    Data,
+    Settings,
+    Values,
+    flatten,
+    read_file,
+    resolve,
+)
 from grucli.data.corpus import Corpus, hashes, read_again, with_held_out
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
@@ -62,6 +73,10 @@ class CheckpointFolder:
 
     def find(self, which: Which) -> Path:
         """The verified file of the best or last checkpoint; the last if there is no best one."""
+        return self.found(which)[0]
+
+    def found(self, which: Which) -> tuple[Path, str]:
+        """The same, and its SHA-256."""
         pointer = self.pointer(which)
         if pointer is None and (last := self.pointer("last")) and last.step:
             pointer = last
@@ -72,13 +87,14 @@ class CheckpointFolder:
             )
         path = self.path / pointer.file
         try:
-            if sha256(path) != pointer.sha256:  # damaged, or newer than the pointer after a crash
+            digest = sha256(path)
+            if digest != pointer.sha256:  # damaged, or newer than the pointer after a crash
                 checkpoints.read(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        return path
+        return path, digest
 
     def read(self, which: Which) -> Checkpoint:
         return checkpoints.read(self.find(which))
@@ -144,7 +160,7 @@ class Run:
         """The settings in config.yaml, or a SettingsError; outside of a run, the checkpoint's."""
         if self._is_alone:
             return self.checkpoint.settings
-        return resolve([self.config()])
+        return resolve([("", BEFORE), self.config()])
 
     def config(self) -> tuple[str, Values]:
         """The path of config.yaml, and its settings."""
@@ -202,9 +218,10 @@ class Run:
         yield from filter(None, (self.path, self._file))
         if not self._is_alone:
             yield from (file for file in self.path.rglob("*") if records.is_own(file.name))
-        yield from map(Path, self.paths or [])
-        for one in self.info.corpus.held_out.values():
-            yield from map(Path, one.paths or [])
+        held_out = (one.paths or [] for one in self.info.corpus.held_out.values())
+        for path in map(Path, chain(self.paths or [], *held_out)):
+            yield path
+            yield from path.rglob("*")  # of a directory
 
     # ---- the checkpoint and its model
 
@@ -214,13 +231,13 @@ class Run:
         return self._file == self.path
 
     @cached_property
-    def _opened(self) -> tuple[Path, Checkpoint]:
+    def _opened(self) -> tuple[Path, Checkpoint, str]:
         if self._file is not None:
-            return self._file, checkpoints.read(self._file)
+            return self._file, checkpoints.read(self._file), sha256(self._file)
         for attempt in range(READS):
             try:
-                file = self.checkpoints.find("best")
-                return file, checkpoints.read(file)
+                file, digest = self.checkpoints.found("best")
+                return file, checkpoints.read(file), digest
             except CheckpointError:
                 # a process that trains the run may have replaced the file just now
                 if attempt + 1 == READS or Lock(self.path / "lock").is_free():
@@ -236,6 +253,11 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that was opened: the best one, or the file; or CheckpointError."""
         return self._opened[1]
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it was read; a run in training may have removed it since."""
+        return self._opened[2]
 
     @cached_property
     def lm(self) -> LanguageModel:

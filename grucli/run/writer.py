@@ -240,7 +240,10 @@ class RunWriter(Run):
 
     def append_metrics(self, row: Metrics) -> None:
         self._check_lock()
-        files.append_line(self.path / "metrics.csv", row.to_line())
+        path = self.path / "metrics.csv"
+        if not path.exists():  # somebody has moved it away
+            replace_text(path, records.HEADER_LINE)
+        files.append_line(path, row.to_line())
 
     def write_sample(self, step: int, text: bytes) -> None:
         self._check_lock()
@@ -261,19 +264,27 @@ class RunWriter(Run):
                 sample.unlink()
 
 
-def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> None:
-    """Write a run that holds one checkpoint and no training, completely or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
-            root = Path(folder)
-            made = RunWriter.create(root, "run", checkpoint, {}, info, timed=False, best=True)
-            made.release()
-            if os.path.lexists(path):
-                raise UsageError(f"{path}: exists already; name a new run directory")
-            made.path.rename(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+def write_run(paths: Iterable[Path], checkpoint: Checkpoint, info: Mapping[str, Any]) -> Path:
+    """Write a run that holds one checkpoint and no training, completely or not at all.
+
+    Its path, which is returned, is the first of ``paths`` at which there is nothing.
+    """
+    for path in paths:
+        if os.path.lexists(path):
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+                made = RunWriter.create(
+                    Path(folder), "run", checkpoint, {}, info, timed=False, best=True
+                )
+                made.release()
+                made.path.rename(path)
+            return path
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
+                raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    raise UsageError(f"{path}: exists already; name a new run directory")
 
 
 def new_name(name: str, *, timed: bool = True) -> str:
@@ -281,9 +292,9 @@ def new_name(name: str, *, timed: bool = True) -> str:
     return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + (name or "run")
 
 
-def new_path(root: Path, name: str) -> Path:
-    """A path of a new run, at which there is nothing yet."""
-    return next(path for path in _names(root / new_name(name)) if not os.path.lexists(path))
+def new_paths(root: Path, name: str) -> Iterator[Path]:
+    """Paths for a new run, of which a later one is taken if there is something at the others."""
+    return _names(root / new_name(name))
 
 
 def _names(path: Path) -> Iterator[Path]:

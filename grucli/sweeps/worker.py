@@ -21,7 +21,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from grucli.config import Train, held_out_files, resolve
+from grucli.config import INFLUENCES, Train, Values, held_out_files, resolve
 from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import DivergedError, GrucliError, SettingsError, UsageError, WorkerError
@@ -31,11 +31,12 @@ from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
 from grucli.stopping import closed_at_exit
 from grucli.sweeps import summary
-from grucli.sweeps.space import Distribution, Space
+from grucli.sweeps.space import DEFAULTS, Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import NOTES, TENTHS, Kind, SweepEvent, TrialRecord
 from grucli.training.events import Evaluated, Finished, RolledBack, Stepped
+from grucli.training.plan import products
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -44,6 +45,8 @@ LOST = 5  # worker deaths in a row, without a new checkpoint, after which a tria
 STARTUP = 8  # trials with random values before TPE begins to choose
 ALL_IMPOSSIBLE = 5  # if so many trials are the first and are all impossible, the sweep ends
 PAUSE = 0.5  # seconds between two looks at the trials of other workers
+# settings of a machine, which another one may not have
+ROUNDING = [key for key, influenced in INFLUENCES.items() if influenced == "rounding"]
 SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too short for it
 
 
@@ -133,7 +136,9 @@ class Worker:
         if not sources:
             raise UsageError("name a text to train on: grucli sweep SWEEP.yaml FILE")
         self.space, self.sources, self.command = space, sources, command
-        self._text: Corpus = read_texts(sources, resolve([(space.source, space.fixed)]).data)
+        settings = resolve([(space.source, space.fixed)])
+        products(settings)  # a machine that lacks them claims no trial
+        self._text: Corpus = read_texts(sources, settings.data)
         self.study = Study.create(folder, storage, space, hashes(self._text.text_id))
 
     @closed_at_exit
@@ -234,6 +239,8 @@ class Worker:
             trial.refuse("failed", "its workers died again and again; is there too little memory?")
         elif damage is not None:
             trial.refuse("failed", damage)
+        elif exists and (returns := Run(trial.path).info.went_back):
+            trial.refuse("diverged", returns[-1].problem or "")
         elif exists and Run(trial.path).info.status == "done":
             trial.tell(complete=True)  # its worker was killed before it told the result
         elif (session := self._session(trial, exists)) is not None:
@@ -245,8 +252,11 @@ class Worker:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if exists:
-                moved = held_out_files(self.space.fixed)
-                again = Request(self.sources, values=moved, resume=trial.path, command=self.command)
+                # the files may have moved, and the machine may be another
+                values = held_out_files(self.space.fixed) | self._rounding(trial.record.values)
+                again = Request(
+                    self.sources, values=values, resume=trial.path, command=self.command
+                )
                 return prepare(again)
             return self._new_session(trial)
         except UsageError as problem:
@@ -255,6 +265,11 @@ class Worker:
         except MemoryError:
             trial.refuse("impossible", "there is not enough memory")
         return None
+
+    def _rounding(self, values: Values) -> Values:
+        """What this machine rounds by, except for the values of a trial."""
+        own = {key: self.space.fixed.get(key, DEFAULTS[key]) for key in ROUNDING}
+        return {key: one for key, one in own.items() if key not in values}
 
     def _new_session(self, trial: ClaimedTrial) -> Session:
         """The session of a new run; UsageError if it would not be what its values say."""

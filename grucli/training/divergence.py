@@ -45,10 +45,16 @@ def check_step(plan: Plan, progress: Progress, of: Gradient) -> None:
 
 def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
     """Refuse a validation and a training loss that are both those of a run that has diverged."""
-    guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
+    guess, factor, optim = (
+        guessed(plan.counts, plan.counts),
+        progress.lr_factor,
+        plan.settings.optim,
+    )
     best = guess if progress.best_loss is None else progress.best_loss
     had_learned = best < LEARNED * guess
-    slow = factor * settings.optim.lr <= SLOW * learning_rate(settings.model, settings.train)
+    usual = {"batch": plan.windows.B, "steps": plan.budget.steps}
+    train = plan.settings.train.model_copy(update=usual)
+    slow = factor * optim.lr <= SLOW * learning_rate(plan.settings.model, train)
     too_early = not had_learned and (slow or progress.step < FIRST_STEPS)
     limit = best + LOST * (guess - best) if had_learned else guess
     # a validation loss alone also rises where a network memorizes its text

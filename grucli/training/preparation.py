@@ -25,7 +25,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.files import LockError, sha256
+from grucli.files import LockError
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
 from grucli.run.records import NOT_TRAINED
@@ -129,7 +129,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     values |= suited_rate(settings, chars, given, WARM)
     plan = make_plan(resolve([("suited to the weights", values), *layers], base), text, ranks, old)
     notes = list(advice.about_weights(path, old, plan, extended=extended))
-    init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": sha256(file)}
+    init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": opened.sha256}
     make_state = partial(start, plan, old)
     return Session(request, plan, make_state, suited=values, notes=notes, init_from=init_from)
 

@@ -102,6 +102,8 @@ class Recorder:
         """The event for a temporary error; raise any other."""
         if error.errno not in TRANSIENT:
             raise error
+        wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
+        self.saved_at = self.elapsed() - 60 * wait
         path, saved = Path(error.filename or self.run.path), self.run.checkpoints.written["last"]
         return NotWritten(path, error.strerror or str(error), saved.step)
 
@@ -119,8 +121,6 @@ class Recorder:
         except OSError as error:
             if last_chance:
                 raise
-            wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
-            self.saved_at = self.elapsed() - 60 * wait
             yield self._not_written(error)
             if self.checkpoint.progress.of_evaluation:
                 self._let_wait(best)
@@ -142,9 +142,9 @@ class Recorder:
 
     def _save(self, best: bool) -> Path:
         progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
-        self.catch_up()
         if progress.seconds is not None:
             progress.seconds = self.elapsed()
+        self.catch_up()
         return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
 
     def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:

@@ -51,6 +51,7 @@ class Trainer:
         # stop, whether a checkpoint is due, and the step of the last that was written
         self.now, self.stopped, self.save_is_due, self.saved_step = self.elapsed, False, False, -1
         self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, self.now, self.now
+        self.last_took = math.inf  # seconds of the last evaluation; one alone may have been held up
         self.used_before = 0.0  # share of the budget at ``began_at``: at the start, or a return
 
     def close(self) -> None:
@@ -177,8 +178,7 @@ class Trainer:
         """Write the mean training loss since the previous row, if there was a step since then."""
         progress = self.checkpoint.progress
         if progress.chars:
-            progress.train_loss = progress.loss_sum / progress.chars
-            progress.loss_sum, progress.chars = 0.0, 0
+            progress.note_row()
             yield from self._alone(self.recorder.log())
 
     def step(self) -> Stepped | Skipped:
@@ -220,6 +220,8 @@ class Trainer:
 
         At the last evaluation, a run that diverges may have lost much already.
         """
+        with suppress(OSError):
+            self.recorder.catch_up()  # the state may have waited for space on the disk
         for step in (self.checkpoint.progress.best_step, 0):
             with suppress(CheckpointError):
                 if step is not None:
@@ -241,14 +243,16 @@ class Trainer:
         text = None if self.checkpoint.settings.train.sample_every else self._sample_text()
         best, epoch = progress.note_evaluation(loss), progress.step / self.plan.windows.per_epoch
         val_loss = loss if len(self.plan.splits.val) else None
-        evaluated = Evaluated(progress.step, epoch, progress.train_loss, val_loss, best)
+        train_loss = loss if val_loss is None else progress.train_loss
+        evaluated = Evaluated(progress.step, epoch, train_loss, val_loss, best)
         yield from self._alone(self.recorder.write_evaluation(evaluated, text))
         yield from self._save(best=best, last_chance=last_chance)
-        self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
+        took, self.evaluated_at = self.now - began, self.now
+        self.evaluation_seconds, self.last_took = min(took, self.last_took), took
 
     def _validation_loss(self) -> float:
         if not len(self.plan.splits.val):
-            return self.checkpoint.progress.train_loss
+            return self.checkpoint.progress.loss_since_evaluation
         return self.train_step.validation_loss(self.stop)
 
     def _sample_text(self) -> bytes | None:

@@ -444,6 +444,7 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
         (["--not-in", "cp1252.txt"], "cp1252.txt: byte 0x92"),
         (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
         (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json keeps all samples in"),
+        (["--json", "--beam", "4000", "-n", "1000"], "--count (or --beam) times --length must be"),
         (["--json", "--length", "0", "--count", "2000001"], "must be at most 2,000,000 characters"),
         (
             ["--prompt", "Xué"],

@@ -46,7 +46,9 @@ def checkpoint_of(cell: str = "gru", layers: int = 1, kind: str = "text") -> Che
 def make_run(cell: str = "gru", layers: int = 1, kind: str = "text") -> Run:
     path = Path(f"{cell}-{layers}-{kind}")
     checkpoint = checkpoint_of(cell, layers, kind)
-    write_run(path, checkpoint, {"status": "done", "parameters": checkpoint.model.params.flat.size})
+    write_run(
+        [path], checkpoint, {"status": "done", "parameters": checkpoint.model.params.flat.size}
+    )
     return Run(path)
 
 

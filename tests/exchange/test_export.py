@@ -116,6 +116,17 @@ def test_a_place_that_cannot_be_is_refused(run: Path, to: Any, output: str, said
     assert snapshot(Path()) == before
 
 
+def test_a_file_of_the_text_is_not_overwritten() -> None:
+    Path("texts").mkdir()
+    text = Path("texts", "a.csv")
+    text.write_text("some words\n" * 200)
+    settings = {"model.hidden": 4, "sample.length": 0}
+    made = grucli.train("texts", steps=2, settings=settings, runs_dir="runs")
+    with pytest.raises(UsageError, match="the command reads this file"):
+        grucli.export(made.path, "csv", text, force=True)
+    assert text.read_text() == "some words\n" * 200
+
+
 def test_a_link_still_leads_to_the_file(run: Path) -> None:
     Path("target.pt").write_text("old")
     Path("link.pt").symlink_to("target.pt")

@@ -37,7 +37,7 @@ class Mutation(NamedTuple):
 
 PACKED, MATMUL, ONEDNN = "nn/packed.py", "nn/matmul.py", "nn/onednn_matrix.py"
 SHARDS, MODEL, PROJECTION = "training/processes.py", "nn/model.py", "nn/input_projection.py"
-FUNCTIONAL = "nn/functional.py"
+FUNCTIONAL, GRU = "nn/functional.py", "nn/cells/gru.py"
 
 PACKING = [
     Mutation(
@@ -119,12 +119,12 @@ PRODUCTS = [
         "np.add(out, scratch, out=out)",
         "out[:] = scratch",
     ),
-    Mutation("gates without the recurrent product", MATMUL, "a += scratch", "pass"),
+    Mutation("gates without the recurrent product", GRU, "zr += scratch", "pass"),
     Mutation(
-        "the product without the input projection",
+        "a gradient of a state written instead of added",
         ONEDNN,
-        "scratch.shape[-2], activation, add=True)",
-        "scratch.shape[-2], activation, add=False)",
+        "return self.bind(out, add=True)",
+        "return self.bind(out)",
         "onednn",
     ),
     Mutation(

@@ -355,6 +355,29 @@ def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
     assert page.reports == []
 
 
+def test_a_box_of_the_page_has_the_line_ends_of_the_training_text(opened: Any) -> None:
+    lm = language_model("byte")
+    lm.counts[[10, 13]] = 20, 19  # of a text with the line ends of Windows
+    page = opened(page_of(lm, passage="ab\r\ncd\r\n"))
+    page.written()
+    page.tab.click("#tab-read")
+    page.until("document.querySelectorAll('#read-strip span').length === 8")
+    bits = -lm.score("ab\r\nce\r\n").log_probs / np.log(2)
+    page.tab.click("#read summary")
+    page.tab.fill("#read .source textarea", "ab\nce\n")
+    page.until(f"document.getElementById('read-totals').textContent.includes('{bits.sum():.1f}')")
+    page.tab.click("#tab-write")
+    page.tab.fill("#draft", "ab\nce\n")
+    page.tab.fill("#length", "5")
+    page.tab.fill("#seed", "1")
+    page.tab.fill("#top-k", "1")
+    page.tab.click("#go")
+    now = page.written()
+    made = lm.sample(5, prompt="ab\r\nce\r\n", top_k=1, echo=False)
+    assert now == f"ab\nce\n{made}".replace("\r\n", "\n").replace("\r", "\n")
+    assert page.reports == []
+
+
 # ---- what a person does
 
 
@@ -588,6 +611,28 @@ def test_numbers_that_are_not_possible_are_corrected(opened: Any) -> None:
     page.tab.press("#unit", "Tab")
     assert page.tab.input_value("#unit") == "11"
     assert "unit 11," in page.text("#inside-totals")
+
+
+def test_a_mark_holds_no_half_of_a_character(opened: Any) -> None:
+    page = opened(page_of(language_model("emoji")))
+    page.written()
+    page.tab.fill("#draft", " ")
+    page.tab.fill("#length", "3")
+    page.tab.click("#go")
+    (made,) = {page.written()[1:]}
+    assert page.tab.evaluate(MARKED) == [made]
+    page.tab.fill("#draft", f" \U0001f6ff{made}")  # its first half is that of any other emoji
+    assert page.tab.evaluate(MARKED) == [made]
+    page.tab.fill("#draft", f" \U0001f6ff{made}\U0001f6fe")
+    assert page.tab.evaluate(MARKED) == [made]
+
+
+def test_the_numbers_of_a_state_are_counted(opened: Any) -> None:
+    said = {"gru": "12 numbers, one for each unit", "lstm": "24 numbers, two for each unit"}
+    for cell, words in said.items():
+        page = opened(page_of(language_model(cell=cell)))
+        page.wait()
+        assert words in page.tab.evaluate("document.getElementById('inside-lead').textContent")
 
 
 def test_one_of_a_thing_is_not_many(opened: Any) -> None:

@@ -1,4 +1,7 @@
+import hashlib
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from grucli.evaluation import evaluate
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.run.adapted import save
 from grucli.run.merged import mean_of, merge
 from grucli.run.run import Run
 from tests.conftest import Grucli
@@ -89,6 +93,26 @@ def test_without_its_text_nothing_is_scaled(train: Train, tmp_path: Path) -> Non
     mean = mean_of([run.lm.model for run in runs])
     assert np.array_equal(merged.lm.model.params.flat, mean.params.flat)
     assert merged.info.best.loss is None
+
+
+def test_any_of_the_runs_may_have_the_text(train: Train, tmp_path: Path) -> None:
+    runs = [train(seed=seed) for seed in (0, 1)]
+    alone = tmp_path / "alone.npz"
+    shutil.copy(runs[0].file, alone)
+    wanted = merge(*[run.path for run in runs], runs_dir=tmp_path / "runs")
+    merged = merge(alone, runs[1].path, runs_dir=tmp_path / "runs")
+    assert np.array_equal(merged.lm.model.params.flat, wanted.lm.model.params.flat)
+    assert np.array_equal(merged.split("val"), wanted.split("val"))
+
+
+def test_a_run_in_training_may_have_removed_what_was_read(train: Train, tmp_path: Path) -> None:
+    run = Run(train(seed=0).path)
+    digest = hashlib.sha256(run.file.read_bytes()).hexdigest()
+    adapted = run.lm.adapt(run.split("val"))
+    run.file.unlink()
+    save(run, adapted, tmp_path / "adapted", {"text": "val"})
+    kept = json.loads((tmp_path / "adapted" / "run.json").read_text("utf-8"))["adapted"]
+    assert kept["sha256"] == digest
 
 
 def test_a_text_that_a_run_has_kept_is_found(tmp_path: Path) -> None:

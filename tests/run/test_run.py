@@ -21,6 +21,18 @@ def test_a_run_tells_its_facts(trained: Path) -> None:
     assert repr(run).startswith(f"Run({str(trained)!r}: done, text.txt, GRU 1x12, ")
 
 
+def test_a_run_from_before_some_settings_has_what_they_were(trained: Path) -> None:
+    run = Run(shutil.copytree(trained, "former"))
+    config = run.path / "config.yaml"
+    names = ("newlines", "recurrent_lr", "input_lr")
+    lines = config.read_text("utf-8").splitlines(keepends=True)
+    config.write_text("".join(one for one in lines if one.split(":")[0].strip() not in names))
+    settings = run.settings
+    assert settings.data.newlines == "keep"
+    assert (settings.optim.recurrent_lr, settings.optim.input_lr) == (1, 1)
+    assert settings.optim.lr == Run(trained).settings.optim.lr
+
+
 def test_metrics_are_columns_of_equal_length(trained: Path) -> None:
     metrics = Run(trained).metrics
     assert list(metrics) == HEADER

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from grucli.errors import RunError, UsageError
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics
 from grucli.run.run import Run
-from grucli.run.writer import CheckpointWriter, RunWriter, new_name
+from grucli.run.writer import CheckpointWriter, RunWriter, new_name, write_run
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
@@ -59,6 +61,41 @@ def test_what_is_written_is_read(run: RunWriter) -> None:
     assert Run(run.path).info.to_dict() == {"step": 0, "status": "running", "mine": [1]}
     run.drop_after(9)
     assert Run(run.path).rows() == Run(run.path).samples() == []
+
+
+def test_a_run_takes_the_first_free_name_even_if_another_process_is_faster(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "run.json").touch()
+    paths = [Path("runs", name) for name in "abc"]
+    monkeypatch.setattr("os.path.lexists", lambda path: path.name == "a")
+    assert write_run(paths, checkpoint, {"status": "merged"}) == paths[2]
+    assert Run(paths[2]).status == "merged"
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["a", "b", "c"]
+    with pytest.raises(UsageError, match="exists already"):
+        write_run(paths[:1], checkpoint, {})
+
+
+def test_metrics_that_were_moved_away_begin_again_with_their_names(run: RunWriter) -> None:
+    run.append_metrics(ROW)
+    (run.path / "metrics.csv").rename("moved.csv")
+    run.append_metrics(ROW)
+    assert (run.path / "metrics.csv").read_bytes() == Path("moved.csv").read_bytes()
+
+
+def test_an_error_that_may_pass_is_no_lost_lock(
+    run: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.stat", fail)
+        assert not run._lock.is_lost()
+    (run.path / "lock").unlink()
+    assert run._lock.is_lost()
 
 
 def test_who_has_lost_the_lock_writes_nothing(run: RunWriter, checkpoint: Checkpoint) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from grucli import files
-from grucli.errors import RunError, WorkerError
+from grucli.errors import RunError, SettingsError, WorkerError
+from grucli.nn.backend import Backend
+from grucli.nn.onednn import Unavailable
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
@@ -106,6 +108,41 @@ def test_a_trial_that_diverges_is_told(text_file: Path) -> None:
     assert [one.status for one in summary.trials] == ["done", "diverged"]
     assert "step 20: weights or states are not finite" in str(summary.trials[1].problem)
     assert len(Run(S / "trial-0001").info.went_back) == 1  # it has not gone on to another rate
+
+
+def test_a_trial_that_diverged_before_a_crash_does_not_go_on(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {"optim.lr": {"choice": [1e30]}, "optim.clip": 1e30, "optim.weight_decay": 0.0}
+    settings = {**rates, "sweep.sampler": "grid", "sweep.trials": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr(ClaimedTrial, "refuse", lambda *_: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, settings)
+    (trial,) = train(text_file, settings).trials
+    assert (trial.status, trial.loss) == ("diverged", None)
+    assert "are not finite" in str(trial.problem)
+
+
+def test_a_trial_of_another_machine_goes_on_with_what_this_one_has(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(library: str, precision: str) -> Backend:
+        if library == "onednn":
+            raise Unavailable("oneDNN is not installed")
+        return real(library, precision)
+
+    first = worker(text_file, {"sweep.trials": 1, "train.workers": 2})
+    events(first, stop=iter([False] * 12 + [True] * 99).__next__)
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("products: auto", "products: onednn"))
+    real = plan.select
+    monkeypatch.setattr(plan, "select", cannot)
+    (trial,) = train(text_file, {"sweep.trials": 1}).trials
+    assert (trial.status, trial.problem) == ("done", None)
+    assert Run(S / "trial-0000").settings.train.workers == 1
+    with pytest.raises(SettingsError, match="oneDNN is not installed"):
+        worker(text_file, {"sweep.trials": 2, "train.products": "onednn"})
 
 
 def test_pruned_trials_are_stopped_and_saved(

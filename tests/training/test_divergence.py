@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from grucli.defaults import learning_rate
 from grucli.errors import (
     DivergedError,
 )
@@ -45,6 +46,16 @@ def test_what_is_no_better_than_a_guess_has_learned_nothing(text: str) -> None:
     ]:
         check_learning(plan, sound, loss)
         assert sound.best_step == 250
+
+
+def test_a_rate_is_low_by_the_defaults_for_the_budget_of_the_run(text: str) -> None:
+    """A long budget in epochs has a low rate by default, which is not too low to be the cause."""
+    plan = plan_for(text, train__steps=None, train__epochs=1e6)
+    usual = learning_rate(plan.settings.model, plan.settings.train)
+    optim = plan.settings.optim.model_copy(update={"lr": usual / 4})  # as for 480,000 steps
+    plan = replace(plan, settings=plan.settings.model_copy(update={"optim": optim}))
+    with pytest.raises(DivergedError, match="guessing characters by their frequency"):
+        check_learning(plan, replace(learning(), lr_factor=0.5), 3.4)
 
 
 def test_a_quarter_of_what_was_learned_is_lost_only_by_a_divergence(text: str) -> None:

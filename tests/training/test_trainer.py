@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 from collections.abc import Callable
@@ -276,6 +277,24 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
     assert not stopped.finished
 
 
+def test_an_evaluation_that_is_held_up_once_does_not_shorten_the_run(text: str) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.05
+        return now[0]
+
+    plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=60)
+    run = RunWriter.create(Path("runs"), "held-up", start(plan), {}, {})
+    run.write_info({})
+    trainer = Trainer(plan, start(plan), run, clock=clock)
+    for event in trainer.train():
+        if isinstance(event, Evaluated) and event.step == 120:
+            now[0] += 20.0  # as after Ctrl-Z
+    assert now[0] > 50
+    assert trainer.evaluation_seconds < 5
+
+
 def test_what_is_left_is_estimated_from_the_steps_alone(text: str) -> None:
     now = [0.0]
 
@@ -378,6 +397,18 @@ def test_without_validation_text_the_training_loss_decides(text: str) -> None:
     follow(trainer)
     assert {row["split"] for row in rows(trainer)} == {"train"}
     assert trainer.run.checkpoints.find("best").is_file()
+
+
+def test_without_validation_text_the_rows_do_not_decide_what_is_best(text: str) -> None:
+    best = set()
+    for often in (1, 3, 10, 25):
+        plan = plan_for(text, data__val=0.0, train__steps=60, train__log_every=often)
+        trainer = trainer_for(plan, f"every-{often}")
+        follow(trainer)
+        progress = trainer.checkpoint.progress
+        assert progress.best_loss is not None
+        best.add((progress.best_step, round(progress.best_loss, 9)))
+    assert len(best) == 1
 
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
@@ -511,6 +542,22 @@ def test_a_run_that_diverges_before_its_first_evaluation_starts_again(text: str)
     assert rows(trainer, *clock) == rows(lower, *clock)
     ends = [checkpoints.read(t.run.checkpoints.find("last")) for t in (trainer, lower)]
     np.testing.assert_array_equal(*(end.model.params.flat for end in ends))
+
+
+def test_what_waits_for_space_is_written_before_a_run_goes_back(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_for(plan_for(text))
+    fails_at(trainer, *range(13, 18))
+    write = checkpoints.write
+
+    def full(*arguments: Any) -> None:
+        if trainer.checkpoint.progress.step == 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    assert returns(follow(trainer)) == [(10, 0.5)]
 
 
 def test_what_went_back_has_no_later_files(text: str) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
+from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array
 from grucli.nn.state_resets import backward_steps
 
@@ -48,13 +49,16 @@ class GRU(Cell):
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
         scratch = cache.scratch[:2]
         rh, product = scratch
-        sigmoid_of_sum = w.W_h[:2].bind_activated(scratch, "sigmoid")
-        tanh_of_sum = w.W_h[2].bind_activated(product, "tanh")
+        multiply_zr, multiply_n = w.W_h[:2].bind(scratch), w.W_h[2].bind(product)
 
         def step(h_prev: Array, h: Array, zr: Array, z: Array, r: Array, n: Array) -> None:
-            sigmoid_of_sum(h_prev, zr)  # (1) (2) zr = sigmoid(zr + h_{t-1} W)
+            multiply_zr(h_prev)
+            zr += scratch
+            sigmoid_(zr)  # (1) (2)
             np.multiply(r, h_prev, out=rh)
-            tanh_of_sum(rh, n)  # (3) n = tanh(n + (r * h_{t-1}) W)
+            multiply_n(rh)
+            n += product
+            np.tanh(n, out=n)  # (3)
             np.subtract(n, h_prev, out=h)
             h *= z
             h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}

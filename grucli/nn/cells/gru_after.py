@@ -5,7 +5,7 @@ product. Everything else is as in ``gru``:
 
     (1)  z_t = sigmoid(h_{t-1} W_hz + x_t W_xz + b_z)            update gate
     (2)  r_t = sigmoid(h_{t-1} W_hr + x_t W_xr + b_r)            reset gate
-    (3)  u_t = h_{t-1} W_hn + b_u                                input of the reset gate
+    (3)  u_t = h_{t-1} W_hn + b_u                                what the reset gate multiplies
     (4)  n_t = tanh(r_t * u_t + x_t W_xn + b_n)                  candidate
     (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 """

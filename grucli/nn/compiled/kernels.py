@@ -25,7 +25,7 @@ def score_rows(c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: An
     rows.score_rows(c, b_c, _indices(targets, len(b_c)), log_probs, correct)
 
 
-def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
+def sum_rows(dW_x: Array, ids: Ids, da: Array) -> None:
     indices = _indices(ids, dW_x.shape[1])
     for dW_xg, da_g in zip(dW_x, da, strict=True):
         rows.sum_rows(dW_xg, indices, da_g.reshape(-1, da_g.shape[-1]))
@@ -62,7 +62,7 @@ def warm_up(name: str, dtype: str) -> None:
     cell.forward(w, state, cache)
     cell.backward(w, np.zeros((T, B, H), dtype), state, cache, dw)
     ids, c = np.zeros(B, np.int64), np.zeros((B, H), dtype)
-    sum_rows(dw.W_x, np.zeros((T * B), np.int64), cache.a, c)
+    sum_rows(dw.W_x, np.zeros((T * B), np.int64), cache.a)
     softmax_cross_entropy_(c, numbers, ids, 1.0, numbers.copy())
     score_rows(c, numbers, ids, np.zeros(B, dtype), np.zeros(B, np.bool_))
     betas = 0.9, 0.99
