@@ -16,7 +16,7 @@ from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
 from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, Waiting
-from grucli.sweeps.worker import ClaimedTrial
+from grucli.sweeps.worker import ClaimedTrial, Worker
 from grucli.training import plan
 from grucli.training.events import Stepped
 from grucli.training.trainer import Trainer
@@ -119,6 +119,7 @@ def test_a_trial_that_diverged_before_a_crash_does_not_go_on(
         patched.setattr(ClaimedTrial, "refuse", lambda *_: interrupt())
         with pytest.raises(KeyboardInterrupt):
             train(text_file, settings)
+    monkeypatch.setattr(Worker, "_session", lambda *_: pytest.fail("it goes on"))
     (trial,) = train(text_file, settings).trials
     assert (trial.status, trial.loss) == ("diverged", None)
     assert "are not finite" in str(trial.problem)
