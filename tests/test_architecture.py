@@ -45,7 +45,7 @@ WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "worke
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 350
 """Lines from the first line of a definition, decorators not counted, to its last."""
 
-LINES, FILES = 24_344, 159
+LINES, FILES = 24_351, 159
 """Of the whole package. Only a deliberate commit raises them."""
 
 PATHS = {

@@ -240,8 +240,8 @@ def _attributes(*, add: bool = False) -> Handle:
     attributes = Handle("primitive_attr", c.dnnl_primitive_attr_create)
     operations = Handle("post_ops", c.dnnl_post_ops_create)
     if add:
-        once = ctypes.c_float(1.0), ctypes.c_int32(0), 0
-        check(c.dnnl_post_ops_append_sum(operations.value, *once))
+        one, zero = ctypes.c_float(1.0), ctypes.c_int32(0)
+        check(c.dnnl_post_ops_append_sum(operations.value, one, zero, 0))
     check(c.dnnl_primitive_attr_set_scratchpad_mode(attributes.value, OF_CALLER))
     check(c.dnnl_primitive_attr_set_post_ops(attributes.value, operations.value))
     return attributes

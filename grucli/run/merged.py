@@ -44,8 +44,9 @@ def merge(*paths: PathLike, name: str | None = None, runs_dir: FilePath | None =
     runs = [Run.open(path) for path in paths]
     _check(runs)
     first = runs[0].checkpoint
-    with_text = next((run for run in runs if _validation_text(run) is not None), runs[0])
-    model, progress = _fitted(mean_of([run.lm.model for run in runs]), with_text)
+    texts = ((run, val) for run in runs if (val := _validation_text(run)) is not None)
+    with_text, val = next(texts, (runs[0], np.empty(0, np.uint8)))
+    model, progress = _fitted(mean_of([run.lm.model for run in runs]), val)
     size = first.settings.model.model_copy(update={"hidden": model.H})
     settings = first.settings.model_copy(update={"model": size})
     checkpoint = replace(first.with_weights(model, progress), settings=settings)
@@ -60,10 +61,9 @@ def _validation_text(run: Run) -> Ids | None:
     return None
 
 
-def _fitted(model: Model, run: Run) -> tuple[Model, Progress]:
-    """The model with scaled logits, and its loss, if the validation text is still there."""
-    val = _validation_text(run)
-    if val is None or len(val) < 2:
+def _fitted(model: Model, val: Ids) -> tuple[Model, Progress]:
+    """The model with scaled logits, and its loss, if there is validation text."""
+    if len(val) < 2:
         return model, Progress()
     model = model.scaled(logit_scale(model, val))
     loss = evaluate(model, val, available_cores()).loss

@@ -28,7 +28,7 @@ from grucli.config import (
     resolve,
 )
 from grucli.data.corpus import Corpus, hashes, read_again, with_held_out
-from grucli.data.text_files import STANDARD_INPUT
+from grucli.data.text_files import STANDARD_INPUT, expand
 from grucli.data.windows import Splits
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, SettingsError, UsageError
 from grucli.files import Lock, open_file, sha256
@@ -219,9 +219,10 @@ class Run:
         if not self._is_alone:
             yield from (file for file in self.path.rglob("*") if records.is_own(file.name))
         held_out = (one.paths or [] for one in self.info.corpus.held_out.values())
-        for path in map(Path, chain(self.paths or [], *held_out)):
-            yield path
-            yield from path.rglob("*")  # of a directory
+        for path in chain(self.paths or [], *held_out):
+            yield Path(path)
+            with contextlib.suppress(CorpusError):  # it may be gone
+                yield from map(Path, expand([path]))
 
     # ---- the checkpoint and its model
 

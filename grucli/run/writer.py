@@ -269,22 +269,32 @@ def write_run(paths: Iterable[Path], checkpoint: Checkpoint, info: Mapping[str, 
 
     Its path, which is returned, is the first of ``paths`` at which there is nothing.
     """
-    for path in paths:
-        if os.path.lexists(path):
-            continue
-        try:
+    path = Path()
+    try:
+        for path in paths:
+            if os.path.lexists(path):
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
-                made = RunWriter.create(
-                    Path(folder), "run", checkpoint, {}, info, timed=False, best=True
-                )
+                root = Path(folder)
+                made = RunWriter.create(root, "run", checkpoint, {}, info, timed=False, best=True)
                 made.release()
-                made.path.rename(path)
-            return path
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
-                raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+                if _renamed(made.path, path):
+                    return path
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
     raise UsageError(f"{path}: exists already; name a new run directory")
+
+
+def _renamed(made: Path, path: Path) -> bool:
+    """Rename a directory, unless another process was faster and has made one at ``path``."""
+    try:
+        made.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True
 
 
 def new_name(name: str, *, timed: bool = True) -> str:

@@ -45,16 +45,12 @@ def check_step(plan: Plan, progress: Progress, of: Gradient) -> None:
 
 def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
     """Refuse a validation and a training loss that are both those of a run that has diverged."""
-    guess, factor, optim = (
-        guessed(plan.counts, plan.counts),
-        progress.lr_factor,
-        plan.settings.optim,
-    )
+    guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
     best = guess if progress.best_loss is None else progress.best_loss
     had_learned = best < LEARNED * guess
     usual = {"batch": plan.windows.B, "steps": plan.budget.steps}
-    train = plan.settings.train.model_copy(update=usual)
-    slow = factor * optim.lr <= SLOW * learning_rate(plan.settings.model, train)
+    default = learning_rate(settings.model, settings.train.model_copy(update=usual))
+    slow = factor * settings.optim.lr <= SLOW * default
     too_early = not had_learned and (slow or progress.step < FIRST_STEPS)
     limit = best + LOST * (guess - best) if had_learned else guess
     # a validation loss alone also rises where a network memorizes its text

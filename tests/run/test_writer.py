@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from grucli.errors import RunError, UsageError
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics
 from grucli.run.run import Run
-from grucli.run.writer import CheckpointWriter, RunWriter, new_name, write_run
+from grucli.run.writer import CheckpointWriter, RunWriter, new_name, new_paths, write_run
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
@@ -76,6 +77,12 @@ def test_a_run_takes_the_first_free_name_even_if_another_process_is_faster(
     assert sorted(path.name for path in Path("runs").iterdir()) == ["a", "b", "c"]
     with pytest.raises(UsageError, match="exists already"):
         write_run(paths[:1], checkpoint, {})
+
+
+def test_runs_are_not_made_in_a_file(checkpoint: Checkpoint) -> None:
+    Path("file").touch()
+    with pytest.raises(UsageError, match=r"cannot be written: File exists"):
+        write_run(islice(new_paths(Path("file"), "a"), 3), checkpoint, {})
 
 
 def test_metrics_that_were_moved_away_begin_again_with_their_names(run: RunWriter) -> None:
